@@ -28,7 +28,7 @@ use deflate::MAX_WHOLE_BYTES;
 use directory::{Directory, DirectoryMark};
 use dos_time::DosDateTime;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -318,7 +318,7 @@ impl Archive {
     }
 
     /// Adds an entry that is compressed already: `content` yields its `compressed_size` bytes.
-    pub(crate) fn copy(&mut self, header: EntryHeader, note: &[u8], content: &mut dyn Read) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, header: EntryHeader, note: &[u8], content: &mut dyn BufRead) -> io::Result<()> {
         let (header, offset) = self.copy_content(header, note, content)?;
         self.add_to_directory(&header, offset)
     }
@@ -328,7 +328,7 @@ impl Archive {
         &mut self,
         header: EntryHeader,
         note: &[u8],
-        content: &mut dyn Read,
+        content: &mut dyn BufRead,
     ) -> io::Result<(EntryHeader, u64)> {
         self.end_entry()?;
         let header = with_zip64(header);
@@ -347,7 +347,7 @@ impl Archive {
         &mut self,
         header: EntryHeader,
         member_header: &[u8],
-        content: &mut dyn Read,
+        content: &mut dyn BufRead,
     ) -> io::Result<()> {
         let (header, offset) = self.copy_content(header, member_header, content)?;
         self.directory.add_claimed(header.borrowed(), self.date, offset)
@@ -464,22 +464,21 @@ fn with_zip64(header: EntryHeader) -> EntryHeader {
 
 /// Passes the next `remaining` bytes of `content` to `sink`.
 fn copy_blocks(
-    content: &mut dyn Read,
+    content: &mut dyn BufRead,
     mut remaining: u64,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let block_len = |remaining| usize::try_from(remaining).map_or(BLOCK_BYTES, |len| len.min(BLOCK_BYTES));
-    let mut block = vec![0; block_len(remaining)];
     while remaining > 0 {
-        match content.read(block.get_mut(..block_len(remaining)).unwrap_or_default()) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                sink(block.get(..n).unwrap_or_default())?;
-                remaining = remaining.saturating_sub(n as u64);
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+        let block = match content.fill_buf() {
+            Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(block) => block,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
-        }
+        };
+        let n = usize::try_from(remaining).map_or(block.len(), |len| len.min(block.len()));
+        sink(block.get(..n).unwrap_or_default())?;
+        content.consume(n);
+        remaining = remaining.saturating_sub(n as u64);
     }
     Ok(())
 }
@@ -494,7 +493,7 @@ fn append_content(file: &mut BufferedFile, compressed_size: &mut u64, bytes: &[u
 const ZIP64_MARGIN_BYTES: u64 = 3 << 30;
 
 /// Content is copied in blocks of this size: larger ones do not fit the processor's cache.
-const BLOCK_BYTES: usize = 64 * 1024;
+pub(crate) const BLOCK_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

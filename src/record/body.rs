@@ -14,7 +14,8 @@
 use crate::coding::crc32::Crc;
 use chunk_pool::CHUNK_BYTES;
 use spill_file::SpillFile;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use store::BodyStore;
@@ -165,7 +166,8 @@ impl Body {
         let in_piece = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
         let in_memory = usize::try_from(at.saturating_sub(self.spilled_len())).unwrap_or(usize::MAX);
         let pieces = pieces.get(index..).unwrap_or_default();
-        BodyReader { spill: self.store.spill(), pieces, in_piece, chunks: self.chunks(), last: &self.last, in_memory }
+        let (spill, chunks, last) = (self.store.spill(), self.chunks(), &self.last);
+        BodyReader { spill, pieces, in_piece, block: Vec::new(), in_block: 0..0, chunks, last, in_memory }
     }
 
     fn is_spilling(&self) -> bool {
@@ -353,17 +355,19 @@ pub(crate) struct BodyReader<'b> {
     pieces: &'b [SpilledPiece],
     /// The offset in the first of them.
     in_piece: usize,
+    /// A buffer for bytes of pieces, once one is needed.
+    block: Vec<u8>,
+    /// The bytes of `block` that are not read yet.
+    in_block: Range<usize>,
     chunks: &'b [Vec<u8>],
     last: &'b [u8],
     /// The offset in the bytes of `chunks` and `last`.
     in_memory: usize,
 }
 
-impl Read for BodyReader<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
-            return Ok(0);
-        }
+impl BodyReader<'_> {
+    /// Reads the next bytes of pieces into `into`. Returns 0 after the last piece.
+    fn read_pieces(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while let Some((first, rest)) = self.pieces.split_first() {
             match self.spill.read_at(first.index, self.in_piece, into)? {
                 0 => (self.pieces, self.in_piece) = (rest, 0),
@@ -373,16 +377,60 @@ impl Read for BodyReader<'_> {
                 }
             }
         }
-        let mut bytes = match self.chunks.get(self.in_memory / CHUNK_BYTES) {
+        Ok(0)
+    }
+
+    /// Returns the next bytes in memory: the rest of the block, or of a chunk after the last piece.
+    fn next_in_memory(&self) -> &[u8] {
+        if !self.in_block.is_empty() {
+            return self.block.get(self.in_block.clone()).unwrap_or_default();
+        }
+        match self.chunks.get(self.in_memory / CHUNK_BYTES) {
             Some(chunk) => chunk.get(self.in_memory % CHUNK_BYTES..).unwrap_or_default(),
             None => {
                 let before = self.chunks.len().saturating_mul(CHUNK_BYTES);
                 self.last.get(self.in_memory.saturating_sub(before)..).unwrap_or_default()
             }
-        };
-        let n = bytes.read(into)?;
-        self.in_memory = self.in_memory.saturating_add(n);
+        }
+    }
+}
+
+impl Read for BodyReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        if self.in_block.is_empty() {
+            let n = self.read_pieces(into)?;
+            if n > 0 {
+                return Ok(n);
+            }
+        }
+        let n = self.next_in_memory().read(into)?;
+        self.consume(n);
         Ok(n)
+    }
+}
+
+/// Bytes in memory are not copied into a buffer.
+impl BufRead for BodyReader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.in_block.is_empty() && !self.pieces.is_empty() {
+            let mut block = std::mem::take(&mut self.block);
+            block.resize(CHUNK_BYTES, 0);
+            let read = self.read_pieces(&mut block);
+            self.block = block;
+            self.in_block = 0..read?;
+        }
+        Ok(self.next_in_memory())
+    }
+
+    fn consume(&mut self, n: usize) {
+        if self.in_block.is_empty() {
+            self.in_memory = self.in_memory.saturating_add(n);
+        } else {
+            self.in_block.start = self.in_block.start.saturating_add(n);
+        }
     }
 }
 

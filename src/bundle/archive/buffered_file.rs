@@ -1,4 +1,4 @@
-//! The file under the archive. Buffers small writes, so that a group that fits the buffer is one system call.
+//! The file under the archive. Buffers small writes, so that a group of them that fits the buffer is one system call.
 //!
 //! ```text
 //! append ─▶ buffer ─▶ file         patch: replaces appended bytes, in the buffer or in the file
@@ -34,10 +34,11 @@ impl BufferedFile {
     /// Appends `bytes`, either all to the buffer or all to the file, so that [`BufferedFile::patch`] finds them in one
     /// place.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.buffer.len().saturating_add(bytes.len()) > BUFFER_BYTES {
+        let is_large = bytes.len() >= MIN_DIRECT_BYTES;
+        if is_large || self.buffer.len().saturating_add(bytes.len()) > BUFFER_BYTES {
             self.flush()?;
         }
-        if bytes.len() > BUFFER_BYTES {
+        if is_large {
             self.write(bytes, self.written)?;
             self.written = self.written.saturating_add(bytes.len() as u64);
         } else {
@@ -144,9 +145,12 @@ pub(super) fn overwrite(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     timed(|| file.write_all_at(bytes, at))
 }
 
-/// The size of the buffer: a group up to this size is written by one system call. Freeing a larger one, when the capture rotates,
+/// The size of the buffer: a group of small writes up to this size is one system call. Freeing a larger one, when the capture rotates,
 /// would raise glibc's thresholds (`docs/relay.md`, "The allocator").
 pub(super) const BUFFER_BYTES: usize = 120 * 1024;
+
+/// Bytes from this size on are written without a copy in the buffer.
+const MIN_DIRECT_BYTES: usize = 32 * 1024;
 
 /// Injects disk faults into the current thread.
 #[cfg(any(test, fuzzing))]

@@ -13,7 +13,7 @@ use super::directory::mark_claimed;
 use super::located_entry::LocatedEntry;
 use super::{Archive, EntryHeader, buffered_file, copy_blocks, restore, with_zip64};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Reservation {
     }
 
     /// Writes the next piece of the content, up to `max` bytes. `content` begins where the last piece ended.
-    pub(crate) fn fill_next(&mut self, content: &mut dyn Read, max: u64) -> io::Result<()> {
+    pub(crate) fn fill_next(&mut self, content: &mut dyn BufRead, max: u64) -> io::Result<()> {
         let mut offset = self.content.saturating_add(self.filled);
         let len = self.end.saturating_sub(offset).min(max);
         copy_blocks(content, len, &mut |block| {

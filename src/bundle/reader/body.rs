@@ -8,7 +8,7 @@ use crate::bundle::archive::file_range::FileRange;
 use crate::bundle::archive::{Archive, EntryHeader};
 use crate::bundle::id::{ItemKind, owns_file};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 
 /// The name of an archive entry with a body or payload, which belongs to the item whose JSON names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,11 +203,10 @@ impl Bundle {
     pub(crate) fn copy(&self, archive: &mut Archive, BodyEntry(from): &BodyEntry, to: String) -> io::Result<()> {
         let (header, mut content) = self.compressed(from).map_err(io::Error::other)?;
         let (size, mut copied) = (header.size, 0u64);
-        archive.copy(
-            EntryHeader { name: to, ..header },
-            &[],
-            &mut Metered { from: &mut content, meter: &self.meter, copied: &mut copied },
-        )?;
+        let metered = Metered { from: &mut content, meter: &self.meter, copied: &mut copied };
+        let block_bytes = usize::try_from(header.compressed_size).map_or(BLOCK_BYTES, |len| len.min(BLOCK_BYTES));
+        let mut blocks = BufReader::with_capacity(block_bytes, metered);
+        archive.copy(EntryHeader { name: to, ..header }, &[], &mut blocks)?;
         // The rest of its content, which was not inflated.
         self.meter.add(size.saturating_sub(copied));
         Ok(())

@@ -42,6 +42,21 @@ fn content(body: &Body) -> Vec<u8> {
     all
 }
 
+/// Reads the content from `at` by turns in blocks, of which a part is used, and into a buffer.
+fn in_blocks(body: &Body, at: u64) -> Vec<u8> {
+    let (mut reader, mut all) = (body.reader_at(at), Vec::new());
+    loop {
+        let block = reader.fill_buf().unwrap();
+        let n = block.len().min(50_000);
+        all.extend_from_slice(&block[..n]);
+        reader.consume(n);
+        let read = reader.by_ref().take(3000).read_to_end(&mut all).unwrap();
+        if n + read == 0 {
+            return all;
+        }
+    }
+}
+
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
@@ -164,6 +179,7 @@ fn a_large_body_has_the_same_content_in_memory_and_in_the_file() {
             let mut from = Vec::new();
             body.reader_at(at).read_to_end(&mut from).unwrap();
             assert!(from == all[all.len().min(at as usize)..], "from offset {at} of {spilled} in pieces");
+            assert!(in_blocks(body, at) == from, "in blocks from offset {at} of {spilled} in pieces");
         }
     };
     bodies.iter().for_each(check);

@@ -20,7 +20,7 @@ use crate::record::body::Body;
 use crate::record::codings::codings;
 use crate::record::cut_off::CutOffCause;
 use crate::wire::headers::Headers;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 /// A body that will be an entry of the archive.
@@ -286,8 +286,8 @@ impl BodyEntry {
     }
 
     /// Returns a reader of the content.
-    fn content(&self) -> io::Result<impl Read> {
-        Ok(self.source.reader_at(self.content_start())?.take(self.content_len()))
+    fn content(&self) -> io::Result<impl BufRead> {
+        Ok(self.source.content_at(self.content_start())?.take(self.content_len()))
     }
 
     /// Returns the offset of the content in the source.
@@ -315,7 +315,7 @@ impl BodyEntry {
             return Ok(());
         }
         let filled = self.reservation.as_ref().map_or(0, |reservation| reservation.filled());
-        let mut content = self.source.reader_at(self.content_start().saturating_add(filled))?;
+        let mut content = self.source.content_at(self.content_start().saturating_add(filled))?;
         match &mut self.reservation {
             Some(reservation) => reservation.fill_next(&mut content, STEP_BYTES),
             None => Ok(()),

@@ -5,7 +5,7 @@ use crate::bundle::archive::{CommittedGroup, CompressionMethod};
 use crate::coding::crc32::Crc;
 use crate::coding::gzip;
 use crate::record::body::Body;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
 /// Bytes that can be read several times, from any offset.
@@ -78,6 +78,16 @@ impl Source {
                 let header = header.get(in_header..).unwrap_or_default();
                 let trailer = trailer.get(in_trailer..).unwrap_or_default();
                 Box::new(header.chain(slice.compressed_from(group.file(), after_header)).chain(trailer))
+            }
+        })
+    }
+
+    /// As [`Source::reader_at`], to read all that follows.
+    pub(super) fn content_at(&self, at: u64) -> io::Result<Box<dyn BufRead + '_>> {
+        Ok(match self {
+            Self::Body(body) => Box::new(body.reader_at(at)),
+            Self::Empty | Self::Committed(..) | Self::Member { .. } => {
+                Box::new(BufReader::with_capacity(BUFFER_BYTES, self.reader_at(at)?))
             }
         })
     }

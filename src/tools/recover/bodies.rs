@@ -3,7 +3,7 @@
 
 use super::failure::Failure;
 use crate::bundle::archive::located_entry::LocatedEntry;
-use crate::bundle::archive::{Archive, CompressionMethod};
+use crate::bundle::archive::{Archive, BLOCK_BYTES, CompressionMethod};
 use crate::bundle::format::Trace;
 use crate::bundle::gzip_body;
 use crate::bundle::id::{Id, body_files};
@@ -12,7 +12,7 @@ use crate::tools::body_decoder::{BodyDecoder, Side, encoding, set_body};
 use crate::tools::temp_body::TempBody;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader};
 
 /// The last bodies that no JSON has referred to yet, newest first.
 #[derive(Default)]
@@ -138,7 +138,8 @@ pub(super) fn body_names(id: Id) -> impl Iterator<Item = String> {
 
 /// Copies an entry as it is.
 pub(super) fn copy_entry(archive: &mut Archive, file: &File, entry: &LocatedEntry) -> io::Result<()> {
-    archive.copy(entry.header.clone(), &entry.note, &mut entry.compressed(file))
+    let mut blocks = BufReader::with_capacity(BLOCK_BYTES, entry.compressed(file));
+    archive.copy(entry.header.clone(), &entry.note, &mut blocks)
 }
 
 /// Each packer thread of a capture may have two large bodies in reserved space before their JSON is written.

@@ -2,6 +2,7 @@
 
 use super::readers::{assert_read_by_all, run};
 use super::*;
+use std::io::Read;
 use std::thread;
 
 /// Writes one entry called `name`, in place of the group `earlier`.
