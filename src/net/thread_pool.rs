@@ -51,9 +51,9 @@ impl ThreadPool {
         // Capacity 1: a worker moves with its job, so that no second job can be sent.
         let (sender, jobs) = sync_channel(1);
         let idle = Arc::downgrade(&self.idle);
-        let arenas = Arc::clone(&self.arenas);
+        let counted = CountedThread::new(Arc::clone(&self.arenas));
         let thread = thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(move || {
-            let _counted = CountedThread::new(arenas);
+            let _counted = counted;
             work(&idle, &jobs);
         })?;
         Ok(Worker { thread: thread.thread().id(), jobs: sender })
@@ -114,7 +114,7 @@ fn work(idle: &Weak<IdleWorkers>, jobs: &Receiver<Job>) {
     }
 }
 
-/// Counts a thread while it runs.
+/// Counts a thread until it ends.
 struct CountedThread(Arc<Arenas>);
 
 impl CountedThread {
