@@ -12,7 +12,8 @@
 //! raised again.
 //!
 //! While they are paused, threads begin no job that can be done later: no committed one, and of the fresh ones only those
-//! with a body to compress. The others wait as if the threads were behind.
+//! with a body to compress. The others wait as if the threads were behind. If bodies to compress come faster than threads
+//! compress them, threads begin nothing until the pause ends: they would slow the app, and most bodies would be stored anyway.
 
 use super::backlog::CommittedJob;
 use super::group::Group;
@@ -45,7 +46,7 @@ pub(super) struct Packers {
     pending: usize,
     /// The number of committed jobs among them.
     pending_committed: usize,
-    is_paused: bool,
+    allowed: Jobs,
     #[cfg(test)]
     refuses_fresh: bool,
 }
@@ -79,13 +80,21 @@ struct PoolState {
     threads: usize,
     /// The number of those that wait for a job.
     idle: usize,
-    /// True while threads begin only jobs that cannot be done later.
-    is_paused: bool,
+    allowed: Jobs,
     /// False once the writer has ended.
     is_open: bool,
     /// True while no thread may begin a job.
     #[cfg(test)]
     is_held: bool,
+}
+
+/// The jobs that threads begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jobs {
+    All,
+    /// Those that cannot be done later.
+    Urgent,
+    None,
 }
 
 struct FreshJob {
@@ -115,7 +124,7 @@ impl Packers {
             priority: Priority::Low,
             threads: 0,
             idle: 0,
-            is_paused: false,
+            allowed: Jobs::All,
             is_open: true,
             #[cfg(test)]
             is_held: false,
@@ -130,7 +139,7 @@ impl Packers {
             fresh_bytes: 0,
             pending: 0,
             pending_committed: 0,
-            is_paused: false,
+            allowed: Jobs::All,
             #[cfg(test)]
             refuses_fresh: false,
         }
@@ -143,14 +152,21 @@ impl Packers {
             return Err(group);
         }
         let now = Moment::now();
+        let is_urgent = !group.can_be_packed_later();
+        if is_urgent && self.allowed == Jobs::None {
+            return Err(group);
+        }
         let mut state = self.pool.state();
         let is_overdue = |oldest: &FreshJob| now.since(oldest.since) >= MAX_WAIT;
-        let is_behind = !self.is_paused && state.fresh.front().is_some_and(is_overdue);
+        let is_behind = !self.is_paused() && state.fresh.front().is_some_and(is_overdue);
         // Groups that wait for the end of a pause leave space for others.
-        let waits = self.is_paused && group.can_be_packed_later();
+        let waits = self.is_paused() && !is_urgent;
         let max_bytes = if waits { self.max_fresh_bytes / 2 } else { self.max_fresh_bytes };
         // A group of any size is accepted if it is the only one.
         let is_full = self.fresh_bytes > 0 && self.fresh_bytes.saturating_add(bytes) > max_bytes;
+        if is_full && is_urgent && self.allowed == Jobs::Urgent {
+            (self.allowed, state.allowed) = (Jobs::None, Jobs::None);
+        }
         if is_behind || is_full || !self.ensure_thread(&mut state) {
             return Err(group);
         }
@@ -180,21 +196,21 @@ impl Packers {
         AppLoad::new(thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// Sets whether threads begin only jobs that cannot be done later.
+    /// Begins a pause, or ends it.
     pub(super) fn set_paused(&mut self, is_set: bool) {
-        self.is_paused = is_set;
-        self.pool.state().is_paused = is_set;
+        self.allowed = if is_set { Jobs::Urgent } else { Jobs::All };
+        self.pool.state().allowed = self.allowed;
         self.pool.changed.notify_all();
     }
 
-    /// True if threads begin only jobs that cannot be done later.
+    /// True during a pause.
     pub(super) fn is_paused(&self) -> bool {
-        self.is_paused
+        self.allowed != Jobs::All
     }
 
     /// Returns the number of committed groups that should be submitted to keep the threads busy.
     pub(super) fn committed_wanted(&self) -> usize {
-        let max_pending = if self.is_paused { 0 } else { MAX_COMMITTED_PER_THREAD.saturating_mul(self.max_threads) };
+        let max_pending = if self.is_paused() { 0 } else { MAX_COMMITTED_PER_THREAD.saturating_mul(self.max_threads) };
         max_pending.saturating_sub(self.pending_committed)
     }
 
@@ -397,12 +413,17 @@ impl PoolState {
         if self.is_held {
             return None;
         }
-        if self.is_paused {
-            let at = self.fresh.iter().position(|job| !job.group.can_be_packed_later())?;
-            return self.fresh.remove(at).map(Job::Fresh);
+        match self.allowed {
+            Jobs::All => {
+                let fresh = self.fresh.pop_front().map(Job::Fresh);
+                fresh.or_else(|| self.committed.pop_front().map(Job::Committed))
+            }
+            Jobs::Urgent => {
+                let at = self.fresh.iter().position(|job| !job.group.can_be_packed_later())?;
+                self.fresh.remove(at).map(Job::Fresh)
+            }
+            Jobs::None => None,
         }
-        let fresh = self.fresh.pop_front().map(Job::Fresh);
-        fresh.or_else(|| self.committed.pop_front().map(Job::Committed))
     }
 }
 

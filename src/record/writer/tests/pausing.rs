@@ -82,6 +82,37 @@ fn only_bodies_that_can_be_decoded_later_wait() {
     }
 }
 
+/// Packers that cannot compress all of it would only slow down the app.
+#[test]
+fn a_flood_of_bodies_to_compress_is_stored_while_the_app_is_busy() {
+    let mut capture = Capture::new("flood");
+    capture.writer().pause_if(true);
+    capture.writer().packers.hold(true);
+    let mut stored = 0;
+    while capture.notices().is_empty() {
+        capture.write_encoded("identity", &sample());
+        stored += 1;
+    }
+    capture.writer().packers.hold(false);
+    capture.write_encoded("identity", &sample());
+    stored += 1;
+    assert_eq!(capture.notices().len(), 2, "a body of the flood is stored at once");
+    capture.pack_until(|capture| capture.notices().len() == stored);
+    // The next burst may be a small one.
+    capture.writer().pause_if(false);
+    capture.writer().pause_if(true);
+    capture.write_encoded("identity", &sample());
+    capture.pack_until(|capture| capture.notices().len() == stored + 1);
+    let summary = capture.run(|_, _| ());
+    for number in 1..=stored + 1 {
+        let (method, _, content) =
+            entry(summary.bundle.as_deref().unwrap(), &format!("traces/t_{number:04}_response.bin")).unwrap();
+        let expected = if number > stored { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
+        assert_eq!(method, expected, "{number} of {stored}");
+        assert!(content == sample());
+    }
+}
+
 /// Bodies that wait for a short time only are written once.
 #[test]
 fn bodies_to_decode_wait_in_memory_first() {
