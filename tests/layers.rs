@@ -138,6 +138,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("brotli_decompressor", "coding/brotli.rs"),
     ("ruzstd", "coding/zstd.rs"),
     ("nix", "net/sys/"),
+    ("rustix", "bundle/archive/buffered_file.rs"),
     ("rustix", "bundle/output/sys.rs"),
     ("rustix", "record/writer/packer_time.rs"),
     ("rustix", "record/writer/packers/priority.rs"),

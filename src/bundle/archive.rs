@@ -24,17 +24,19 @@ use super::spill::SpillPlace;
 use crate::coding::crc32::Crc;
 use crate::error::Error;
 use buffered_file::BufferedFile;
+use content::copy_blocks;
 use deflate::MAX_WHOLE_BYTES;
 use directory::{Directory, DirectoryMark};
 use dos_time::DosDateTime;
 use std::fs::File;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use unfinished::UnfinishedFile;
 
 pub(crate) use committed_group::CommittedGroup;
+pub(crate) use content::Content;
 pub(crate) use deflate::Deflater;
 pub(crate) use directory::GroupPlace;
 pub(crate) use file_range::FileRange;
@@ -49,6 +51,7 @@ pub(crate) use zip_reader::ZipReader;
 
 pub(crate) mod buffered_file;
 mod committed_group;
+mod content;
 mod deflate;
 mod directory;
 mod dos_time;
@@ -318,7 +321,7 @@ impl Archive {
     }
 
     /// Adds an entry that is compressed already: `content` yields its `compressed_size` bytes.
-    pub(crate) fn copy(&mut self, header: EntryHeader, note: &[u8], content: &mut dyn BufRead) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, header: EntryHeader, note: &[u8], content: &mut dyn Content) -> io::Result<()> {
         let (header, offset) = self.copy_content(header, note, content)?;
         self.add_to_directory(&header, offset)
     }
@@ -328,14 +331,14 @@ impl Archive {
         &mut self,
         header: EntryHeader,
         note: &[u8],
-        content: &mut dyn BufRead,
+        content: &mut dyn Content,
     ) -> io::Result<(EntryHeader, u64)> {
         self.end_entry()?;
         let header = with_zip64(header);
         let local = header.local(self.date, note)?;
         let offset = self.file.end();
         self.file.append(&vec![0; local.len()])?;
-        copy_blocks(content, header.compressed_size, &mut |block| self.file.append(block))?;
+        copy_blocks(content, header.compressed_size, &mut |blocks| self.file.append_all(blocks))?;
         self.file.patch(offset, &local)?;
         Ok((header, offset))
     }
@@ -347,7 +350,7 @@ impl Archive {
         &mut self,
         header: EntryHeader,
         member_header: &[u8],
-        content: &mut dyn BufRead,
+        content: &mut dyn Content,
     ) -> io::Result<()> {
         let (header, offset) = self.copy_content(header, member_header, content)?;
         self.directory.add_claimed(header.borrowed(), self.date, offset)
@@ -460,27 +463,6 @@ impl Write for Archive {
 
 fn with_zip64(header: EntryHeader) -> EntryHeader {
     EntryHeader { is_zip64: header.size.max(header.compressed_size) >= ZIP64_MARGIN_BYTES, ..header }
-}
-
-/// Passes the next `remaining` bytes of `content` to `sink`.
-fn copy_blocks(
-    content: &mut dyn BufRead,
-    mut remaining: u64,
-    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    while remaining > 0 {
-        let block = match content.fill_buf() {
-            Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(block) => block,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        let n = usize::try_from(remaining).map_or(block.len(), |len| len.min(block.len()));
-        sink(block.get(..n).unwrap_or_default())?;
-        content.consume(n);
-        remaining = remaining.saturating_sub(n as u64);
-    }
-    Ok(())
 }
 
 /// Appends compressed content and counts it.

@@ -13,11 +13,10 @@
 
 use crate::coding::crc32::Crc;
 use chunk_pool::CHUNK_BYTES;
-use spill_file::SpillFile;
-use std::io::{self, BufRead, Read};
-use std::ops::Range;
+use std::io;
 use std::sync::Arc;
 
+pub(crate) use reader::BodyReader;
 pub(crate) use store::BodyStore;
 #[cfg(test)]
 pub(crate) use store::test_store;
@@ -26,6 +25,7 @@ use store::{MAX_IN_MEMORY_BYTES, MAX_PLENTIFUL_BYTES};
 
 mod chunk_pool;
 mod pieces;
+mod reader;
 mod spill_file;
 mod store;
 
@@ -160,14 +160,7 @@ impl Body {
 
     /// Returns a reader from offset `at`. Each read may be a system call: use a large buffer.
     pub(crate) fn reader_at(&self, at: u64) -> BodyReader<'_> {
-        let pieces = self.pieces();
-        let index = pieces.partition_point(|piece| piece.end <= at);
-        let start = index.checked_sub(1).and_then(|before| pieces.get(before)).map_or(0, |before| before.end);
-        let in_piece = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
-        let in_memory = usize::try_from(at.saturating_sub(self.spilled_len())).unwrap_or(usize::MAX);
-        let pieces = pieces.get(index..).unwrap_or_default();
-        let (spill, chunks, last) = (self.store.spill(), self.chunks(), &self.last);
-        BodyReader { spill, pieces, in_piece, block: Vec::new(), in_block: 0..0, chunks, last, in_memory }
+        BodyReader::new(self, at)
     }
 
     fn is_spilling(&self) -> bool {
@@ -346,92 +339,6 @@ impl Drop for Body {
 /// Splits `bytes` after at most `max` bytes.
 fn split(bytes: &[u8], max: usize) -> (&[u8], &[u8]) {
     bytes.split_at_checked(max).unwrap_or((bytes, &[]))
-}
-
-/// Reads a [`Body`].
-pub(crate) struct BodyReader<'b> {
-    spill: &'b SpillFile,
-    /// The pieces that are not read yet, to their ends.
-    pieces: &'b [SpilledPiece],
-    /// The offset in the first of them.
-    in_piece: usize,
-    /// A buffer for bytes of pieces, once one is needed.
-    block: Vec<u8>,
-    /// The bytes of `block` that are not read yet.
-    in_block: Range<usize>,
-    chunks: &'b [Vec<u8>],
-    last: &'b [u8],
-    /// The offset in the bytes of `chunks` and `last`.
-    in_memory: usize,
-}
-
-impl BodyReader<'_> {
-    /// Reads the next bytes of pieces into `into`. Returns 0 after the last piece.
-    fn read_pieces(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while let Some((first, rest)) = self.pieces.split_first() {
-            match self.spill.read_at(first.index, self.in_piece, into)? {
-                0 => (self.pieces, self.in_piece) = (rest, 0),
-                n => {
-                    self.in_piece = self.in_piece.saturating_add(n);
-                    return Ok(n);
-                }
-            }
-        }
-        Ok(0)
-    }
-
-    /// Returns the next bytes in memory: the rest of the block, or of a chunk after the last piece.
-    fn next_in_memory(&self) -> &[u8] {
-        if !self.in_block.is_empty() {
-            return self.block.get(self.in_block.clone()).unwrap_or_default();
-        }
-        match self.chunks.get(self.in_memory / CHUNK_BYTES) {
-            Some(chunk) => chunk.get(self.in_memory % CHUNK_BYTES..).unwrap_or_default(),
-            None => {
-                let before = self.chunks.len().saturating_mul(CHUNK_BYTES);
-                self.last.get(self.in_memory.saturating_sub(before)..).unwrap_or_default()
-            }
-        }
-    }
-}
-
-impl Read for BodyReader<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
-            return Ok(0);
-        }
-        if self.in_block.is_empty() {
-            let n = self.read_pieces(into)?;
-            if n > 0 {
-                return Ok(n);
-            }
-        }
-        let n = self.next_in_memory().read(into)?;
-        self.consume(n);
-        Ok(n)
-    }
-}
-
-/// Bytes in memory are not copied into a buffer.
-impl BufRead for BodyReader<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.in_block.is_empty() && !self.pieces.is_empty() {
-            let mut block = std::mem::take(&mut self.block);
-            block.resize(CHUNK_BYTES, 0);
-            let read = self.read_pieces(&mut block);
-            self.block = block;
-            self.in_block = 0..read?;
-        }
-        Ok(self.next_in_memory())
-    }
-
-    fn consume(&mut self, n: usize) {
-        if self.in_block.is_empty() {
-            self.in_memory = self.in_memory.saturating_add(n);
-        } else {
-            self.in_block.start = self.in_block.start.saturating_add(n);
-        }
-    }
 }
 
 /// The limit of one body's buffer once the budget is spent: small messages cost less in memory than in the file.

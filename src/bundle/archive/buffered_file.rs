@@ -6,8 +6,9 @@
 //! ```
 
 use crate::bundle::disk_watch::{timed, timed_sync};
+use rustix::io::{pwritev, retry_on_intr};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -34,15 +35,21 @@ impl BufferedFile {
     /// Appends `bytes`, either all to the buffer or all to the file, so that [`BufferedFile::patch`] finds them in one
     /// place.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let is_large = bytes.len() >= MIN_DIRECT_BYTES;
-        if is_large || self.buffer.len().saturating_add(bytes.len()) > BUFFER_BYTES {
+        self.append_all(&[bytes])
+    }
+
+    /// Appends `blocks`, as one.
+    pub(super) fn append_all(&mut self, blocks: &[&[u8]]) -> io::Result<()> {
+        let len = total_len(blocks);
+        let is_large = len >= MIN_DIRECT_BYTES;
+        if is_large || self.buffer.len().saturating_add(len) > BUFFER_BYTES {
             self.flush()?;
         }
         if is_large {
-            self.write(bytes, self.written)?;
-            self.written = self.written.saturating_add(bytes.len() as u64);
+            self.write(blocks, self.written)?;
+            self.written = self.written.saturating_add(len as u64);
         } else {
-            self.buffer.extend_from_slice(bytes);
+            blocks.iter().for_each(|block| self.buffer.extend_from_slice(block));
         }
         Ok(())
     }
@@ -52,7 +59,7 @@ impl BufferedFile {
         let offset = at.checked_sub(self.written).and_then(|offset| usize::try_from(offset).ok());
         match offset.and_then(|from| self.buffer.get_mut(from..from.checked_add(bytes.len())?)) {
             Some(there) => there.copy_from_slice(bytes),
-            None => self.write(bytes, at)?,
+            None => self.write(&[bytes], at)?,
         }
         Ok(())
     }
@@ -75,7 +82,7 @@ impl BufferedFile {
     /// Writes the buffer to the file.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
-        let written = self.write(&buffer, self.written);
+        let written = self.write(&[&buffer], self.written);
         self.buffer = buffer;
         written?;
         self.written = self.end();
@@ -110,12 +117,13 @@ impl BufferedFile {
         timed_sync(|| self.file.sync_all())
     }
 
-    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
-        if bytes.is_empty() {
+    fn write(&mut self, blocks: &[&[u8]], at: u64) -> io::Result<()> {
+        let len = total_len(blocks);
+        if len == 0 {
             return Ok(());
         }
-        self.max_len = self.max_len.max(at.saturating_add(bytes.len() as u64));
-        write_at(&self.file, bytes, at)
+        self.max_len = self.max_len.max(at.saturating_add(len as u64));
+        write_at(&self.file, blocks, at)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -132,10 +140,35 @@ impl BufferedFile {
     }
 }
 
-pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+/// Writes `blocks`, one behind the other. One large write takes a third less time than one for each block of 64 KiB: the kernel
+/// allocates larger folios for it.
+pub(super) fn write_at(file: &File, blocks: &[&[u8]], at: u64) -> io::Result<()> {
     #[cfg(any(test, fuzzing))]
-    faults::write(file, bytes, at)?;
-    timed(|| file.write_all_at(bytes, at))
+    faults::write(file, blocks, at)?;
+    timed(|| write_all(blocks, at, |blocks, at| retry_on_intr(|| pwritev(file, blocks, at))))
+}
+
+/// Calls `write` until all of `blocks` are written. It returns the number of bytes that it wrote.
+fn write_all(
+    blocks: &[&[u8]],
+    mut at: u64,
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> rustix::io::Result<usize>,
+) -> io::Result<()> {
+    let mut slices: Vec<_> = blocks.iter().filter(|block| !block.is_empty()).map(|block| IoSlice::new(block)).collect();
+    let mut left = &mut slices[..];
+    while !left.is_empty() {
+        let n = write(left, at)?;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut left, n);
+        at = at.saturating_add(n as u64);
+    }
+    Ok(())
+}
+
+pub(super) fn total_len(blocks: &[&[u8]]) -> usize {
+    blocks.iter().map(|block| block.len()).fold(0, usize::saturating_add)
 }
 
 /// Replaces a few bytes that are in the file already. Either all of them are written or none.
@@ -177,10 +210,11 @@ pub(crate) mod faults {
         Skipped,
     }
 
-    pub(super) fn write(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    pub(super) fn write(file: &File, blocks: &[&[u8]], at: u64) -> io::Result<()> {
         if DISK_IS_FULL.get() {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        let bytes = blocks.concat();
         step().inspect_err(|_| file.write_all_at(&bytes[..bytes.len() / 2], at).unwrap())
     }
 
@@ -203,5 +237,32 @@ pub(crate) mod faults {
         };
         STEPS.set(next);
         if is_failing { Err(io::Error::other("the disk failed")) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_writes_are_continued() {
+        let blocks: [&[u8]; 5] = [b"", b"one", b"", b"twenty", b"3"];
+        for max in 1..=11 {
+            let mut written: Vec<u8> = Vec::new();
+            let write = |slices: &[IoSlice<'_>], at: u64| {
+                assert_eq!(at, 7 + written.len() as u64);
+                let bytes = slices.iter().flat_map(|slice| slice.iter()).take(max);
+                let before = written.len();
+                written.extend(bytes);
+                Ok(written.len() - before)
+            };
+            write_all(&blocks, 7, write).unwrap();
+            assert_eq!(written, b"onetwenty3");
+        }
+        write_all(&[], 0, |_, _| unreachable!()).unwrap();
+        let refused = write_all(&blocks, 0, |_, _| Ok(0)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WriteZero);
+        let refused = write_all(&blocks, 0, |_, _| Err(rustix::io::Errno::NOSPC)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     }
 }

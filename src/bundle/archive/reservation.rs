@@ -9,11 +9,12 @@
 //! The header is final from the start, but its checksum is right only once all the content is there. A reader of
 //! local headers skips the reserved space either way, and accepts the entry only if the checksum is right.
 
+use super::content::{Content, copy_blocks};
 use super::directory::mark_claimed;
 use super::located_entry::LocatedEntry;
-use super::{Archive, EntryHeader, buffered_file, copy_blocks, restore, with_zip64};
+use super::{Archive, EntryHeader, buffered_file, restore, with_zip64};
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,12 +56,12 @@ impl Reservation {
     }
 
     /// Writes the next piece of the content, up to `max` bytes. `content` begins where the last piece ended.
-    pub(crate) fn fill_next(&mut self, content: &mut dyn BufRead, max: u64) -> io::Result<()> {
+    pub(crate) fn fill_next(&mut self, content: &mut dyn Content, max: u64) -> io::Result<()> {
         let mut offset = self.content.saturating_add(self.filled);
         let len = self.end.saturating_sub(offset).min(max);
-        copy_blocks(content, len, &mut |block| {
-            buffered_file::write_at(&self.file, block, offset)?;
-            offset = offset.saturating_add(block.len() as u64);
+        copy_blocks(content, len, &mut |blocks| {
+            buffered_file::write_at(&self.file, blocks, offset)?;
+            offset = offset.saturating_add(buffered_file::total_len(blocks) as u64);
             Ok(())
         })?;
         self.filled = self.filled.saturating_add(len);

@@ -217,13 +217,14 @@ impl SpillFile {
         let stored = self.lock().pieces.stored(index);
         match stored {
             Some(Stored::Memory(bytes)) => io::Read::read(&mut bytes.get(from..).unwrap_or_default(), into),
+            Some(Stored::File(len)) if from >= len => Ok(0),
             Some(Stored::File(len)) => {
                 let max = len.saturating_sub(from).min(into.len());
                 let into = into.get_mut(..max).unwrap_or_default();
                 let at = offset_of(index).saturating_add(from as u64);
                 let file = self.file.get().ok_or(io::ErrorKind::UnexpectedEof)?;
                 match timed(|| file.read_at(into, at))? {
-                    0 if max > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    0 if !into.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
                     n => Ok(n),
                 }
             }
@@ -347,6 +348,11 @@ impl SpillFile {
     #[cfg(test)]
     pub(super) fn waiting_threads(&self) -> usize {
         self.lock().waiters.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn cut_file(&self, len: u64) {
+        self.file.get().unwrap().set_len(len).unwrap();
     }
 
     #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Bodies in memory, in the spill file, past the budget, and on a disk that is full, slow or hangs.
 
 use super::*;
+use crate::bundle::archive::Content;
 use crate::clock::Moment;
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -42,13 +44,13 @@ fn content(body: &Body) -> Vec<u8> {
     all
 }
 
-/// Reads the content from `at` by turns in blocks, of which a part is used, and into a buffer.
-fn in_blocks(body: &Body, at: u64) -> Vec<u8> {
+/// Reads the content from `at` by turns in blocks, of which up to `used` bytes are used, and into a buffer.
+fn in_blocks(body: &Body, at: u64, used: usize) -> Vec<u8> {
     let (mut reader, mut all) = (body.reader_at(at), Vec::new());
     loop {
-        let block = reader.fill_buf().unwrap();
-        let n = block.len().min(50_000);
-        all.extend_from_slice(&block[..n]);
+        let blocks = reader.blocks().unwrap();
+        let n = blocks.iter().map(|block| block.len()).sum::<usize>().min(used);
+        all.extend_from_slice(&blocks.concat()[..n]);
         reader.consume(n);
         let read = reader.by_ref().take(3000).read_to_end(&mut all).unwrap();
         if n + read == 0 {
@@ -110,6 +112,9 @@ fn keeps_a_body_in_memory_and_releases_its_budget() {
         }
         assert!(body.truncation().is_none());
         assert!(content(&body) == all && body.pieces().is_empty());
+        for at in [0, CHUNK_BYTES / 2, CHUNK_BYTES, len] {
+            assert!(in_blocks(&body, at as u64, 150_000) == all[len.min(at)..]);
+        }
         assert_eq!((body.len(), body.in_one_buffer()), (all.len() as u64, (len <= CHUNK_BYTES).then_some(&all[..])));
         assert_eq!(body.crc(), crc_of(&all));
         assert_eq!(held(&store), (body.memory_bytes(), 0));
@@ -179,7 +184,9 @@ fn a_large_body_has_the_same_content_in_memory_and_in_the_file() {
             let mut from = Vec::new();
             body.reader_at(at).read_to_end(&mut from).unwrap();
             assert!(from == all[all.len().min(at as usize)..], "from offset {at} of {spilled} in pieces");
-            assert!(in_blocks(body, at) == from, "in blocks from offset {at} of {spilled} in pieces");
+            for used in [50_000, 150_000] {
+                assert!(in_blocks(body, at, used) == from, "in blocks from offset {at} of {spilled} in pieces");
+            }
         }
     };
     bodies.iter().for_each(check);
@@ -233,6 +240,50 @@ fn many_open_bodies_with_little_memory_do_not_wait_for_each_other() {
             }
         });
         assert_eq!(held(&store), (0, 0));
+    }
+}
+
+/// A body in memory is written with few system calls, and so is one of many small pieces.
+#[test]
+fn blocks_are_large() {
+    let folder = Folder::new("blocks");
+    let store = test_store("/nowhere", BUDGET_BYTES);
+    let body = body_of(&store, &pattern(MAX_PLENTIFUL_BYTES));
+    let lengths = |body: &Body| -> Vec<usize> {
+        let mut reader = body.reader();
+        let mut next = || -> usize {
+            let len = reader.blocks().unwrap().iter().map(|block| block.len()).sum();
+            reader.consume(len);
+            len
+        };
+        std::iter::from_fn(|| Some(next()).filter(|&len| len > 0)).collect()
+    };
+    assert_eq!(lengths(&body), [1 << 20; 2]);
+    let store = small_store(&folder.0, 0, 4 << 20);
+    let mut body = Body::new(&store);
+    pattern(200_000).chunks(6000).for_each(|piece| body.push(piece));
+    assert!(body.pieces().len() > 30);
+    let in_memory = body.memory_bytes().min(200_000 % 6000);
+    let rest = 200_000 - 3 * CHUNK_BYTES - in_memory;
+    assert_eq!(lengths(&body), [CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, rest, in_memory]);
+}
+
+#[test]
+fn the_bytes_before_an_unreadable_piece_are_read() {
+    let folder = Folder::new("unreadable");
+    let store = small_store(&folder.0, 0, 4 << 20);
+    let mut body = Body::new(&store);
+    pattern(18_000).chunks(6000).for_each(|piece| body.push(piece));
+    wait_until(|| is_written(&body));
+    store.spill().cut_file(CHUNK_BYTES as u64 + 5);
+    let mut reader = body.reader();
+    let expected = &pattern(18_000)[..6005];
+    assert!(reader.blocks().unwrap().concat() == expected);
+    Content::consume(&mut reader, 6000);
+    assert_eq!(reader.blocks().unwrap().concat(), expected[6000..]);
+    Content::consume(&mut reader, 5);
+    for _ in 0..2 {
+        assert_eq!(reader.blocks().unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     }
 }
 

@@ -14,13 +14,13 @@ use super::packing::{Packing, PackingTools};
 use super::source::Source;
 use super::unpack::{Effort, Form, MAX_INLINE_BYTES, Unpacked, sole_member, unpack};
 use crate::bundle::archive::located_entry::LocatedEntry;
-use crate::bundle::archive::{Archive, CommittedGroup, CompressionMethod, EntryHeader, Reservation};
+use crate::bundle::archive::{Archive, CommittedGroup, CompressionMethod, Content, EntryHeader, Reservation};
 use crate::coding::{Coding, gzip};
 use crate::record::body::Body;
 use crate::record::codings::codings;
 use crate::record::cut_off::CutOffCause;
 use crate::wire::headers::Headers;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// A body that will be an entry of the archive.
@@ -285,9 +285,9 @@ impl BodyEntry {
         Ok(EntryHeader { name, method, crc, compressed_size, size: self.size, is_zip64: false })
     }
 
-    /// Returns a reader of the content.
-    fn content(&self) -> io::Result<impl BufRead> {
-        Ok(self.source.content_at(self.content_start())?.take(self.content_len()))
+    /// Returns the content, and what follows it in the source.
+    fn content(&self) -> io::Result<Box<dyn Content + '_>> {
+        self.source.content_at(self.content_start())
     }
 
     /// Returns the offset of the content in the source.
@@ -317,7 +317,7 @@ impl BodyEntry {
         let filled = self.reservation.as_ref().map_or(0, |reservation| reservation.filled());
         let mut content = self.source.content_at(self.content_start().saturating_add(filled))?;
         match &mut self.reservation {
-            Some(reservation) => reservation.fill_next(&mut content, STEP_BYTES),
+            Some(reservation) => reservation.fill_next(&mut *content, STEP_BYTES),
             None => Ok(()),
         }
     }
@@ -350,16 +350,16 @@ impl BodyEntry {
                 let bytes = match self.source.in_one_buffer() {
                     Some(bytes) => bytes,
                     None => {
-                        self.content()?.read_to_end(&mut buffer)?;
+                        self.source.reader_at(0)?.read_to_end(&mut buffer)?;
                         &buffer
                     }
                 };
                 archive.add(path, bytes, method, &[])
             }
             Form::Deflated { claimed_by: Some(member_header), .. } => {
-                archive.copy_claimed(self.header(path)?, member_header, &mut self.content()?)
+                archive.copy_claimed(self.header(path)?, member_header, &mut *self.content()?)
             }
-            Form::Plain { .. } | Form::Deflated { .. } => archive.copy(self.header(path)?, &[], &mut self.content()?),
+            Form::Plain { .. } | Form::Deflated { .. } => archive.copy(self.header(path)?, &[], &mut *self.content()?),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The bytes that an entry of the archive is made of: a body, or the content of an entry that is in the archive already.
 
 use crate::bundle::archive::located_entry::LocatedEntry;
-use crate::bundle::archive::{CommittedGroup, CompressionMethod};
+use crate::bundle::archive::{CommittedGroup, CompressionMethod, Content};
 use crate::coding::crc32::Crc;
 use crate::coding::gzip;
 use crate::record::body::Body;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
 /// Bytes that can be read several times, from any offset.
@@ -82,8 +82,8 @@ impl Source {
         })
     }
 
-    /// As [`Source::reader_at`], to read all that follows.
-    pub(super) fn content_at(&self, at: u64) -> io::Result<Box<dyn BufRead + '_>> {
+    /// As [`Source::reader_at`], to copy all that follows into the archive.
+    pub(super) fn content_at(&self, at: u64) -> io::Result<Box<dyn Content + '_>> {
         Ok(match self {
             Self::Body(body) => Box::new(body.reader_at(at)),
             Self::Empty | Self::Committed(..) | Self::Member { .. } => {
