@@ -43,7 +43,7 @@ pub(crate) struct Body {
 struct Long {
     /// Pieces that the spill thread writes.
     pieces: Vec<SpilledPiece>,
-    /// The CRC-32 of the pieces.
+    /// The CRC-32 of pieces and chunks, computed while they are in the processor's cache, and not by the writer.
     crc: Crc,
     /// Full chunks in memory, counted in the store's budget.
     chunks: Vec<Vec<u8>>,
@@ -142,13 +142,13 @@ impl Body {
         self.chunks().iter().chain([&self.last]).map(Vec::capacity).sum()
     }
 
-    /// Returns the CRC-32 of all bytes. Only those in memory are read for it.
+    /// Returns the CRC-32 of all bytes. Only the last ones are read for it.
     pub(crate) fn crc(&self) -> u32 {
         let mut crc = Crc::new();
         if let Some(long) = &self.long {
             crc.combine(&long.crc);
         }
-        self.chunks().iter().chain([&self.last]).for_each(|bytes| crc.update(bytes));
+        crc.update(&self.last);
         crc.sum()
     }
 
@@ -187,7 +187,9 @@ impl Body {
         while !bytes.is_empty() {
             if self.last.len() >= CHUNK_BYTES {
                 let full = std::mem::take(&mut self.last);
-                self.long.get_or_insert_default().chunks.push(full);
+                let long = self.long.get_or_insert_default();
+                long.crc.update(&full);
+                long.chunks.push(full);
             }
             let (now, later) = split(bytes, CHUNK_BYTES.saturating_sub(self.last.len()));
             if !self.reserve(now.len(), CHUNK_BYTES) {
@@ -293,6 +295,7 @@ impl Body {
     fn hand_over_last(&mut self) -> io::Result<()> {
         self.store.spill().acquire(self.last.capacity())?;
         let last = std::mem::take(&mut self.last);
+        self.long.get_or_insert_default().crc.update(&last);
         self.add_budgeted_piece(last);
         Ok(())
     }
@@ -300,6 +303,7 @@ impl Body {
     /// Hands a copy of `bytes`, at most [`CHUNK_BYTES`], to the spill thread.
     fn hand_over_copy(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.store.spill().acquire(bytes.len())?;
+        self.long.get_or_insert_default().crc.update(bytes);
         self.add_piece(bytes.to_vec(), bytes.len());
         Ok(())
     }
@@ -316,7 +320,6 @@ impl Body {
         self.store.memory().acquire(PIECE_OVERHEAD_BYTES);
         let end = self.spilled_len().saturating_add(bytes.len() as u64);
         let long = self.long.get_or_insert_default();
-        long.crc.update(&bytes);
         long.pieces.push(SpilledPiece { end, index: self.store.spill().enqueue(bytes, charge) });
     }
 }
