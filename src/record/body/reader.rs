@@ -88,6 +88,7 @@ impl<'b> BodyReader<'b> {
         })
     }
 
+    /// Returns the bytes of the block that are not read yet.
     fn block(&self) -> &[u8] {
         self.block.get(self.in_block.clone()).unwrap_or_default()
     }
