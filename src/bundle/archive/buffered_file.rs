@@ -6,7 +6,7 @@
 //! ```
 
 use crate::bundle::disk_watch::{timed, timed_sync};
-use rustix::io::{pwritev, retry_on_intr};
+use rustix::io::{Errno, pwrite, pwritev, retry_on_intr};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -145,7 +145,18 @@ impl BufferedFile {
 pub(super) fn write_at(file: &File, blocks: &[&[u8]], at: u64) -> io::Result<()> {
     #[cfg(any(test, fuzzing))]
     faults::write(file, blocks, at)?;
-    timed(|| write_all(blocks, at, |blocks, at| retry_on_intr(|| pwritev(file, blocks, at))))
+    timed(|| write_all(blocks, at, |blocks, at| write_some(file, blocks, at)))
+}
+
+/// Writes `blocks` with pwritev(2), or the first of them where that does not exist (macOS before 11).
+fn write_some(file: &File, blocks: &[IoSlice<'_>], at: u64) -> rustix::io::Result<usize> {
+    match retry_on_intr(|| pwritev(file, blocks, at)) {
+        Err(Errno::NOSYS) => {
+            let first = blocks.first().map_or(&[][..], |block| block);
+            retry_on_intr(|| pwrite(file, first, at))
+        }
+        result => result,
+    }
 }
 
 /// Calls `write` until all of `blocks` are written. It returns the number of bytes that it wrote.
